@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.apps import load_apps
 from fake_server.clock import Clock, unix_seconds
+from fake_server.commands import Commands
 from fake_server.endpoints import Handlers
 from fake_server.host_spec import HostError, HostSpec
 from fake_server.host_state import HostState
@@ -36,7 +37,8 @@ from fake_server.scenarios.behaviour import RUN
 from fake_server.scenarios.conditions import facts_of
 from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rules import RuleBook, RuleContext, load_rule_book
-from fake_server.settings import Settings
+from fake_server.settings import MEMORY, Settings
+from fake_server.shared.log import LogError
 from fake_server.spec import load_host
 from fake_server.store import Store
 from fake_server.workflow.model import App
@@ -64,6 +66,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         starts_at=None if settings.clock is None else unix_seconds(settings.clock)
     )
     apps = load_apps(settings.api_keys, settings.apps, settings.workflow, spec)
+    store, journal = _storage(settings, clock)
     host = HostState(
         settings=settings,
         spec=spec,
@@ -71,14 +74,26 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         clock=clock,
         random=RandomSource(settings.seed),
         signers=FileSigners(settings.secret_key, spec.limits.url_lifetime_s),
-        store=Store(),
+        store=store,
         headers=HostHeaders(spec),
         hints=NotFoundHints(spec),
-        journal=Journal(clock),
+        journal=journal,
         counters=Counters(),
     )
     rules = load_rule_book(settings.scenarios, _rule_context(spec, apps), settings.seed)
     return FakeServer(host, rules)
+
+
+def _storage(settings: Settings, clock: Clock) -> tuple[Store, Journal]:
+    """The store of ``--store``, and its journal. Raises ``SettingsError``."""
+    if settings.store == MEMORY:
+        return Store(), Journal(clock)
+    from fake_server.shared.journal import SharedJournal
+    from fake_server.shared.log import open_log
+    from fake_server.shared.store import SharedStore
+
+    journal = SharedJournal(clock)
+    return SharedStore(open_log(settings), journal), journal
 
 
 def _rule_context(spec: HostSpec, apps: Mapping[str, App]) -> RuleContext:
@@ -108,6 +123,7 @@ class FakeServer:
             from fake_server.replay import load_replay
 
             self._replay = load_replay(host.settings, host.spec)
+        self.commands = Commands(host, scenarios, self.reset)
         self._admin: ASGIApp | None = None
         self._compiled: CompiledRuns | None = None
 
@@ -118,7 +134,7 @@ class FakeServer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await self._lifespan(receive, send)
         elif scope["type"] == "http" and f"{scope['path']}/".startswith(ADMIN_PREFIX):
             if self._admin is None:
                 from fake_server.admin import admin_app
@@ -126,7 +142,7 @@ class FakeServer:
                 self._admin = admin_app(
                     self.host,
                     self.scenarios,
-                    self.reset,
+                    self.commands,
                     self,
                     replay=self._replay,
                     create_app=create_app,
@@ -145,6 +161,23 @@ class FakeServer:
                 except BodyTooLargeError:
                     page = self._nginx.page(413, close=True)
                     await page(scope, request.receive, request.send)
+
+    async def begin(self) -> None:
+        """Be as the servers are that share the store. Raises ``LogError``."""
+        replica = self.host.store.replica
+        if replica is not None:
+            from fake_server.shared.replica import Performer
+
+            commands = self.commands
+            self.host.random.count = self.scenarios.count = replica.count
+            self.scenarios.note = lambda rule_id, matched: replica.note(("rule", rule_id, matched))
+            replica.receivers["rule"] = self.scenarios.noted
+            await replica.start(Performer(commands.perform, commands.snapshot, commands.restore))
+
+    async def leave(self) -> None:
+        """Write for the others what is still to be written."""
+        if self.host.store.replica is not None:
+            await self.host.store.replica.stop()
 
     def end_runs(self) -> None:
         """End every run, and any that still begins: the server is going down."""
@@ -188,6 +221,15 @@ class FakeServer:
         known.responder = self._compiled.responder(known)
         return known.responder
 
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            begins = message["type"] == "lifespan.startup"
+            await (self.begin() if begins else self.leave())
+            await send({"type": f"{message['type']}.complete"})
+            if not begins:
+                return
+
     async def app_response(self, request: Request) -> ASGIApp:
         """The response of the app behind nginx and gunicorn."""
         operation = request.known.operation
@@ -208,6 +250,8 @@ class FakeServer:
             return request.error_response(error)
         except (BodyTooLargeError, ClientLeftError):
             raise
+        except LogError:  # logged once, when it began
+            return request.error_response(request.spec.errors("internal_error"))
         except ValueError as error:  # the host blames the request for what Python cannot convert
             return request.error_response(request.spec.errors("value_error", message=error))
         except Exception:
@@ -224,7 +268,7 @@ async def _apply_scenarios(scenarios: RuleBook, request: Request) -> ASGIApp | N
             request.app()
             body = await request.json()
     try:
-        match = scenarios.match(
+        match = await scenarios.match_once(
             facts_of(operation, request.headers, body), request.known.headers.get(SCENARIO_HEADER)
         )
     except ScenarioError as error:
@@ -250,11 +294,3 @@ async def _apply_scenarios(scenarios: RuleBook, request: Request) -> ASGIApp | N
         if response is not None:
             return response
     return None
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

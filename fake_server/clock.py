@@ -107,6 +107,10 @@ class Clock:
         """How far it is ahead of the machine's time; 0 where it runs with that."""
         return self.now() - self._wall() if self._frozen else self._wall_shift_s
 
+    def machine_time(self) -> float:
+        """The machine's time, in unix seconds."""
+        return self._wall()
+
     @property
     def waiting(self) -> int:
         """How many wait for this clock now."""

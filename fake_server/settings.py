@@ -33,6 +33,9 @@ ON_MISS = ("error", "fake", "forward", "record")
 AFTER_LAST = ("repeat", "miss")
 """What a replay does when all recorded responses to a request were given."""
 
+MEMORY = "memory"
+"""The store of one process alone."""
+
 LOG_FORMATS = ("human", "json")
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
@@ -134,6 +137,13 @@ class Settings:
         metavar="FILE",
     )
     log_format: str = setting("human", "Form of the log on stderr.", choices=LOG_FORMATS)
+    store: str = setting(
+        MEMORY,
+        "Where state is kept: memory; sqlite:///FILE, for --workers and restarts; or "
+        "redis://HOST:PORT/DB, for several machines.",
+        metavar="URL",
+    )
+    workers: int = setting(1, "Processes that serve the port together; more need a --store.")
     ready_file: Path | None = setting(
         None, 'Gets {"url", "api_key", "pid"} as JSON once the server listens.'
     )
@@ -170,6 +180,7 @@ class Settings:
             if value is not None and value not in choices:
                 yield name, f"{value!r} is not one of {', '.join(choices)}"
         yield from self._bad_replay()
+        yield from self._bad_store()
         yield from self._bad_tls()
 
     def _wrong_types(self) -> Iterator[tuple[str, str]]:
@@ -208,6 +219,22 @@ class Settings:
             yield "on_miss", f"{self.on_miss} needs a host; name it with --upstream"
         if self.upstream is not None and not forwards:
             yield "upstream", "nothing is forwarded to it; add --on-miss forward or record"
+
+    def _bad_store(self) -> Iterator[tuple[str, str]]:
+        if self.store != MEMORY and not re.match(r"sqlite:///.|rediss?://|unix://", self.store):
+            yield (
+                "store",
+                f"{self.store!r} is none; use memory, sqlite:///FILE or redis://HOST:PORT/DB",
+            )
+        if self.workers < 1:
+            yield "workers", f"{self.workers} is not a number of processes; use 1 or more"
+        if self.workers > 1 and self.store == MEMORY:
+            yield (
+                "workers",
+                "workers do not share memory; add --store sqlite:///fake.db (or redis://…)",
+            )
+        if self.store != MEMORY and self.replay is not None:
+            yield "store", "a replay keeps its state in memory; leave out --store"
 
     def _bad_tls(self) -> Iterator[tuple[str, str]]:
         if bool(self.ssl_certfile) != bool(self.ssl_keyfile):

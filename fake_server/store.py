@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fake_server.bounded import BoundedBytes, BoundedDict
-from fake_server.images import ImageFault, ImageRecord, render
+from fake_server.images import ImageRecord, render
 from fake_server.runs.random_values import end_user_id
 from fake_server.runs.recent import RecentRun, RecentRuns
 
 if TYPE_CHECKING:
+    from fake_server.images.faults import ImageFault
     from fake_server.runs.events import Timeline
     from fake_server.runs.records import HumanForm, RunRecords
+    from fake_server.shared.replica import Replica
 
 _IMAGES = 20_000
 _UPLOADS = 10_000
@@ -97,6 +99,9 @@ class EndUser(NamedTuple):
 class Store:
     """The state of one server, in memory."""
 
+    replica: Replica | None = None
+    """What shares the state with other servers."""
+
     def __init__(self) -> None:
         self.images: BoundedDict[str, StoredImage] = BoundedDict(_IMAGES)
         self.rendered: BoundedDict[str, bytes] = BoundedDict(_RENDERED)
@@ -123,6 +128,14 @@ class Store:
 
         return RunRecords()
 
+    async def settled(self) -> None:
+        """Return once this server knows what any that shares its state has responded before.
+        Raises ``LogError``.
+        """
+
+    def fill(self, token: str, filled: list[Any], sent: Mapping[str, Any]) -> None:
+        """A form has been filled in at another server."""
+
     def see_user(self, app_id: str, name: str, now: float, anonymous: bool = False) -> str:
         """Keep the user of a request at ``now``; return the id."""
         user_id = end_user_id(app_id, name)
@@ -133,6 +146,14 @@ class Store:
     def task(self, task_id: str) -> RunningTask | None:
         """The run that can be stopped by that id."""
         return self._tasks.get(task_id)
+
+    def stop(self, task_id: str, stopper: Sequence[str | None] | None = None) -> None:
+        """Stop the run of that id, if there is one here; ``stopper`` are the app and the user, who
+        must have started it.
+        """
+        task = self._tasks.get(task_id)
+        if task is not None and (stopper is None or (task.app_id, task.user) == tuple(stopper)):
+            task.playback.stop()
 
     @contextmanager
     def running(self, task_id: str, task: RunningTask) -> Iterator[None]:

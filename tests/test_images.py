@@ -19,7 +19,7 @@ from PIL import Image, ImageChops
 
 from fake_server.images import ImageRecord, render
 from fake_server.images.drawing import clean, font, line_width, wrap
-from fake_server.scenarios.behaviours.files import white_png
+from fake_server.images.faults import ImageFault
 
 CAT = ImageRecord(prompt="a cat", model="v1-5-pruned-emaonly", seed=7)
 CHINESE = "一只可爱的橘猫坐在月亮上看星星，水彩画风格。"
@@ -290,7 +290,7 @@ def test_the_cleaned_text_has_one_kind_of_blank_and_of_line_end() -> None:
 
 def test_a_huge_image_takes_no_memory() -> None:
     """Its padding is the same bytes again and again, so that many clients can fetch it at once."""
-    parts = white_png(64, padding=5_000_000)
+    parts = ImageFault("white", (64, 5_000_000)).spoil(()) or ()
     assert sum(map(len, parts)) > 5_000_000
     assert sum(len(part) for part in {id(part): part for part in parts}.values()) < 200_000
     assert opened(b"".join(parts)).size == (64, 64)

@@ -45,6 +45,10 @@ class OrdinaryApp:
         self.left = 0
         """How many clients left before."""
 
+    async def begin(self) -> None: ...
+
+    async def leave(self) -> None: ...
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.begun.release()
         body = b""

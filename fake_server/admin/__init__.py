@@ -33,10 +33,12 @@ from fake_server.access import AccessDeniedError, check_access
 from fake_server.admin import apps, calls, reference, runs
 from fake_server.admin.call import Admin, AdminCall, AdminError, Reply, json_bytes
 from fake_server.admin.changes import Changes
+from fake_server.commands import Commands
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.rules import RuleBook
 from fake_server.settings import Settings
+from fake_server.shared.log import LogError
 
 if TYPE_CHECKING:
     from fake_server.replay import Replay
@@ -96,7 +98,7 @@ _PATTERNS = [
 def admin_app(
     host: HostState,
     rules: RuleBook,
-    reset: Callable[[int | None], None],
+    commands: Commands,
     server: ASGIApp,
     *,
     replay: Replay | None,
@@ -104,7 +106,7 @@ def admin_app(
 ) -> ASGIApp:
     """The admin API of ``host`` as an ASGI app. For the rest see ``Admin``."""
     reading, changes = JournalReader(host), Changes(host, rules)
-    admin = Admin(host, rules, reset, server, reading, changes, replay, create_app)
+    admin = Admin(host, rules, commands, server, reading, changes, replay, create_app)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -147,7 +149,13 @@ async def _respond(admin: Admin, request: Request) -> ASGIApp:
         if call is None:
             headers["Allow"] = ", ".join(sorted(methods))
             raise AdminError(405, f"{method} is not allowed here; use {headers['Allow']}")
-        reply = await call(admin, request)
+        try:
+            await admin.host.store.settled()
+            reply = await call(admin, request)
+        except LogError as error:
+            if call is not calls.health:
+                raise AdminError(503, f"the store cannot be reached: {error}") from None
+            reply = await call(admin, request)
     except AdminError as error:
         place = {} if error.place is None else {"place": error.place}
         value = {"error": {"message": error.message, **place}, **error.fields}

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from dify_wire.strict import TOP_LEVEL, Field, described
 from fake_server.clock import Clock, iso
+from fake_server.commands import Commands
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.rules import RuleBook
@@ -49,7 +50,7 @@ class Admin:
 
     host: HostState
     rules: RuleBook
-    reset: Callable[[int | None], None]
+    commands: Commands
     server: ASGIApp
     reading: JournalReader
     changes: Changes

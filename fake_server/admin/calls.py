@@ -61,7 +61,7 @@ async def health(admin: Admin, request: Request) -> Reply:
     host = admin.host
     return Reply(
         {
-            "status": "ending" if host.journal.closed else "ok",
+            "status": _status(host),
             "version": project_version(),
             "host_version": host.spec.version,
             "uptime_s": round(host.counters.uptime_s, 3),
@@ -69,6 +69,13 @@ async def health(admin: Admin, request: Request) -> Reply:
             "runs_running": host.store.runs_running,
         }
     )
+
+
+def _status(host: HostState) -> str:
+    replica = host.store.replica
+    if host.journal.closed:
+        return "ending"
+    return "degraded" if replica is not None and replica.degraded else "ok"
 
 
 def project_version() -> str:
@@ -175,7 +182,7 @@ async def add_scenarios(admin: Admin, request: Request) -> Reply:
     """Add one rule or a list of them, all or none."""
     rules = await json_of(request)
     try:
-        added = admin.rules.add(rules)
+        added = await admin.commands.everywhere("add_scenarios", rules)
     except ScenarioError as error:
         raise AdminError(400, error.message, error.path or None) from None
     return Reply({"scenarios": [rule.to_json() for rule in added]}, 201)
@@ -187,8 +194,8 @@ async def remove_scenarios(admin: Admin, request: Request) -> Reply:
     rules = admin.rules
     before = len(rules.to_json())
     if "id" not in query:
-        rules.clear()
-    elif not rules.remove(query["id"].text()):
+        await admin.commands.everywhere("clear_scenarios")
+    elif not await admin.commands.everywhere("remove_scenario", query["id"].text()):
         raise AdminError(404, f"no rule that was added has the id {query['id'].value!r}", "id")
     return Reply({"removed": before - len(rules.to_json())})
 
@@ -200,25 +207,25 @@ async def clock(admin: Admin, request: Request) -> Reply:
 
 async def move_clock(admin: Admin, request: Request) -> Reply:
     """Freeze, set, advance or resume: one of them."""
-    clock = admin.host.clock
+    clock, everywhere = admin.host.clock, admin.commands.everywhere
     body = await body_of(request, *_MOVES)
     if len(body.mapping()) != 1:
         body.fail(f"exactly one of these keys is needed: {', '.join(_MOVES)}")
     [(move, value)] = body.items()
     try:
         if move == "set":
-            clock.set(value.number(0, LATEST))
+            await everywhere("set", value.number(0, LATEST))
         elif move == "advance_s":
-            clock.advance(value.number(0, LATEST))
+            await everywhere("advance", value.number(0, LATEST))
         elif move == "freeze" and isinstance(value.value, str):
-            clock.freeze(unix_seconds(value.value))
+            await everywhere("freeze", unix_seconds(value.value))
         elif value.value is not True:
             time = ", or a time such as 2024-05-01T12:00:00Z; resume ends it"
             value.fail(f"true is needed{time if move == 'freeze' else ''}")
         elif move == "freeze":
-            clock.freeze()
+            await everywhere("freeze", clock.now())
         else:
-            clock.resume()
+            await everywhere("resume")
     except ValueError as error:  # not a time, or later than the latest
         value.fail(str(error))
     return Reply(clock_as_json(clock))
@@ -237,7 +244,7 @@ async def reset(admin: Admin, request: Request) -> Reply:
     """Be as at the start."""
     seed = (await body_of(request, "seed")).get("seed")
     new = admin.host.settings.seed if seed is None else seed.whole()
-    admin.reset(new)
+    await admin.commands.everywhere("reset", new)
     return Reply({"reset": True, "seed": new})
 
 
@@ -307,7 +314,7 @@ async def forget_requests(admin: Admin, request: Request) -> Reply:
     """Clear the journal."""
     query_of(request)
     forgotten = len(admin.host.journal)
-    admin.host.journal.clear()
+    await admin.commands.everywhere("clear_journal")
     return Reply({"forgotten": forgotten})
 
 

@@ -79,10 +79,10 @@ async def run(admin: Admin, request: Request) -> Reply:
 async def stop_run(admin: Admin, request: Request) -> Reply:
     """Stop a run, as its own app and user can."""
     run = _recent(admin, request)
-    task = admin.host.store.task(run.task_id)
-    if task is None:
-        raise AdminError(409, f"the run has ended: {_Seen.of(run, admin).status}")
-    task.playback.stop()
+    status = _Seen.of(run, admin).status
+    if status != "running":
+        raise AdminError(409, f"the run has ended: {status}")
+    await admin.commands.everywhere("stop", run.task_id)
     return Reply({"stopped": True})
 
 

@@ -64,7 +64,13 @@ class CompiledRuns:
     @property
     def are_plain(self) -> bool:
         """Whether runs that begin now are as their app has them, and time goes on by itself."""
-        return self.scenarios.empty and not self.host.clock.frozen and not self.host.journal.closed
+        host = self.host
+        return (
+            self.scenarios.empty
+            and not host.clock.frozen
+            and not host.journal.closed
+            and not host.random.counts_elsewhere
+        )
 
 
 class HeadResponder:
@@ -85,6 +91,8 @@ class HeadResponder:
             response = self._forms.respond(scope, body)
             if response is not None:
                 return response
+        if runs.host.store.replica is not None:  # others may know the file that is missing here
+            return None
         error = refusal(self._known, body, runs.host)
         if error is None:
             return None

@@ -51,11 +51,14 @@ async def get_tool_file(request: Request) -> ASGIApp:
     file_id = request.parameters["file_id"].lower()
     stored = host.store.images.get(file_id)
     if stored is None:
+        await host.store.settled()
+        stored = host.store.images.get(file_id)
+    if stored is None:
         raise request.spec.errors("file_unknown")
     drawn = request.scope["method"] != "HEAD" or rules.content_length
     png: Sequence[bytes] = (await host.store.png(file_id, stored.record),) if drawn else ()
     for fault in (*stored.faults, *request.effects.image_faults):
-        spoiled = await asyncio.to_thread(fault, png)
+        spoiled = await asyncio.to_thread(fault.spoil, png)
         if spoiled is None:  # FACTS 6.3
             return _lost(request)
         png = spoiled
@@ -91,7 +94,7 @@ async def get_image_preview(request: Request) -> ASGIApp:
         _check_arguments(request, query)
     else:
         query = read_query(request)
-    upload = _signed_upload(request, request.host.signers.uploaded_image, query)
+    upload = await _signed_upload(request, request.host.signers.uploaded_image, query)
     if upload.extension.lower() not in request.spec.image_extensions:
         raise request.spec.errors("upload_type_refused")
     content = request.host.store.upload_contents.get(upload.file_id)
@@ -106,7 +109,7 @@ async def get_file_preview(request: Request) -> ASGIApp:
     query = read_query(request)
     if request.operation.query_model is None:
         _check_arguments(request, query)
-    upload = _signed_upload(request, request.host.signers.tool_file, query)
+    upload = await _signed_upload(request, request.host.signers.tool_file, query)
     content = request.host.store.upload_contents.get(upload.file_id)
     if content is None:
         return _lost(request)
@@ -132,9 +135,12 @@ def _check_arguments(request: Request, query: Mapping[str, Any]) -> None:
         raise request.spec.errors("image_preview_without_arguments")
 
 
-def _signed_upload(request: Request, signer: FileSigner, query: Mapping[str, Any]) -> Upload:
+async def _signed_upload(request: Request, signer: FileSigner, query: Mapping[str, Any]) -> Upload:
     _verify(request, signer, query, "image_preview_refused")
-    upload = request.host.store.uploads.get(request.parameters["file_id"].lower())
+    file_id, store = request.parameters["file_id"].lower(), request.host.store
+    if file_id not in store.uploads:
+        await store.settled()
+    upload = store.uploads.get(file_id)
     if upload is None:
         raise request.spec.errors("image_preview_refused")
     return upload
@@ -220,7 +226,7 @@ async def upload_file(request: Request) -> Response:
         check_storable(text, spec.errors)
         if len(text) > _COLUMN_CHARACTERS:
             raise spec.errors("internal_error")
-    random = host.random.for_request("upload", app.app_id, user, name, file.size)
+    random = await host.random.of_occurrence("upload", app.app_id, user, name, file.size)
     file_id, now = random.uuid(), int(host.clock.now())
     owner = host.store.see_user(app.app_id, user, now, anonymous=not given)
     nonce, quoted = random.nonce(), spec.files.upload_sign_quoted

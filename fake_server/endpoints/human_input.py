@@ -31,6 +31,7 @@ _IDLE_S = 300.0
 @endpoint("getHumanInputForm")
 async def get_human_input_form(request: Request) -> Response:
     """``GET /v1/form/human_input/{form_token}``: the form, until it is sent."""
+    await request.host.store.settled()
     form = _open_form(request)
     values = {
         "form_content": form.values.get("form_content"),
@@ -54,6 +55,7 @@ async def submit_human_input_form(request: Request) -> Response:
     body = await request.json()
     await request.user()
     _check_payload(request, body)
+    await request.host.store.settled()
     form = _open_form(request)
     action, inputs, errors = body["action"], body["inputs"], request.spec.errors
     titles = {one["id"]: one["title"] for one in form.values.get("actions") or ()}
@@ -107,6 +109,7 @@ async def watch_workflow_run(request: Request) -> ASGIApp:
     run_id = database_uuid(request.parameters["task_id"])
     if run_id is None:
         raise spec.errors("internal_error")
+    await request.host.store.settled()
     record = request.host.store.records.get(run_id)
     if record is None or (record.app_id, record.user) != (app.app_id, user):
         raise spec.errors("run_of_user_absent")

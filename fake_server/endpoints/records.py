@@ -35,6 +35,7 @@ async def get_workflow_run(request: Request) -> Response:
     run_id = database_uuid(request.parameters["workflow_run_id"])
     if run_id is None:
         raise request.spec.errors("internal_error")
+    await request.host.store.settled()
     record = request.host.store.records.get(run_id)
     if record is not None and record.app_id != app.app_id and not rules.any_app:
         record = None
@@ -84,6 +85,7 @@ async def list_workflow_logs(request: Request) -> Response:
     account = query.get("created_by_account")
     if account and account != OWNER_EMAIL:
         raise spec.errors("account_absent", account=account)
+    await request.host.store.settled()
     found = [
         record
         for record in request.host.store.records.logged(app.app_id)
@@ -170,6 +172,7 @@ def _time(text: str, spec: HostSpec) -> float:
 async def get_end_user(request: Request) -> Response:
     """``GET /v1/end-users/{end_user_id}``: a user whom a request of the app has named."""
     app, spec = request.app(), request.spec
+    await request.host.store.settled()
     user = request.host.store.end_users.get(request.parameters["end_user_id"].lower())
     if user is None or user.app_id != app.app_id:
         raise spec.errors("end_user_absent")

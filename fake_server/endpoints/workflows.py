@@ -61,6 +61,9 @@ async def run_workflow(request: Request) -> ASGIApp:
     app, host, effects = request.app(), request.host, request.effects
     workflow_id, spec = request.parameters.get("workflow_id"), request.spec
     body, accepted = _checked(await request.json(), app, host, effects, workflow_id)
+    if isinstance(accepted, HostError) and host.store.replica is not None:
+        await host.store.settled()  # a file may have been uploaded elsewhere just now
+        body, accepted = _checked(await request.json(), app, host, effects, workflow_id)
     if isinstance(accepted, HostError):
         return await _refused(request, body, accepted)
     if not accepted.workflow.complete and spec.graph.graph_errors["no_nodes"]["report"] == "page":
@@ -73,7 +76,9 @@ async def run_workflow(request: Request) -> ASGIApp:
             return response
     if accepted.streaming:  # loaded by the first stream, before its time begins to run
         from fake_server.http.event_stream import EventStream
-    random = host.random.for_request(app.app_id, accepted.user, accepted.streaming, accepted.inputs)
+    random = await host.random.of_occurrence(
+        app.app_id, accepted.user, accepted.streaming, accepted.inputs
+    )
     planned = prepare(app, accepted, effects, request.spec, random, now=host.clock.now())
     refused = isinstance(planned.timeline[-1][1], RunError)
     if refused and "error" not in spec.events:  # [C of 0.6.9: g_nonodes_stream]
@@ -109,7 +114,7 @@ async def _refused(request: Request, body: AcceptedBody, error: HostError) -> AS
     """What a client gets whose files or start variables are refused, when it is due."""
     host, spec = request.host, request.spec
     if body.streaming and spec.request.silence_s:
-        return silent_stream(request, body)
+        return await silent_stream(request, body)
     if error.name == _UNCHECKED:
         due = host.clock.ticks() + spec.input_files.unreachable_after_s / (
             host.settings.speed or math.inf
@@ -134,7 +139,7 @@ def refusal(known: KnownRequest, body: bytes, host: HostState) -> HostError | No
     return None if read.streaming and spec.request.silence_s else accepted
 
 
-def silent_stream(request: Request, body: AcceptedBody) -> ASGIApp:
+async def silent_stream(request: Request, body: AcceptedBody) -> ASGIApp:
     """The stream of a run that files or start variables forbid, on versions that find that out in
     the background: a ping, and then nothing until the host gives up [C: stream_prompt_missing].
     """
@@ -144,7 +149,8 @@ def silent_stream(request: Request, body: AcceptedBody) -> ASGIApp:
     timeline: Timeline = ((0.0, Ping()), (request.spec.request.silence_s, Ping()))
     playback = Playback(timeline, host.clock, host.settings.speed)
     task = RunningTask(body.app_id, body.user, playback, streaming=True)
-    task_id = host.random.for_request(body.app_id, body.user, body.body.inputs).uuid()
+    random = await host.random.of_occurrence(body.app_id, body.user, body.body.inputs)
+    task_id = random.uuid()
 
     async def frames() -> AsyncGenerator[bytes]:
         with host.store.running(task_id, task):
@@ -163,10 +169,12 @@ async def stop_workflow_task(request: Request) -> Response:
     user = await request.user()
     if app.kind is AppKind.CHAT:
         raise request.spec.errors("not_workflow_app")
-    task = request.host.store.task(request.parameters["task_id"])
-    anyone = request.spec.run.stopped_by == "anyone"
-    if task is not None and (anyone or (task.app_id, task.user) == (app.app_id, user)):
-        task.playback.stop()
+    task_id, store = request.parameters["task_id"], request.host.store
+    stopper = None if request.spec.run.stopped_by == "anyone" else (app.app_id, user)
+    if store.replica is None or store.task(task_id) is not None:
+        store.stop(task_id, stopper)
+    else:
+        await store.replica.everywhere("stop", task_id, stopper)
     return request.json_response({"result": "success"})
 
 

@@ -3,7 +3,6 @@
 Pillow and the font are loaded by the first call of ``render``, not by importing this package.
 """
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 
@@ -24,7 +23,3 @@ def render(record: ImageRecord) -> bytes:
     from fake_server.images import drawing
 
     return drawing.draw(record)
-
-
-ImageFault = Callable[[Sequence[bytes]], Sequence[bytes] | None]
-"""Changes the bytes of an image, which are in parts; None where the file is gone."""

@@ -192,6 +192,49 @@ class Entry:
             self._sent = sent[:KEPT_BYTES]
             self.size += len(self._sent) + _PIECE_BYTES
 
+    # For another replica
+    # ------------------------------------------------------------------------------------------
+
+    def packed(self) -> tuple[Any, ...]:
+        """The entry as values of ``marshal``'s types, its number first."""
+        scope = self.scope
+        return (
+            self.number,
+            self.received_at,
+            tuple([scope.get(name) for name in _OF_SCOPE]),
+            self.began,
+            self.size,
+            bytes(self._received),
+            self.headers,
+            self.chunks,
+            self.digest,
+            tuple([getattr(self, name) for name in _PACKED]),
+        )
+
+    @classmethod
+    def unpacked(cls, keeper: Keeper, fields: tuple[Any, ...]) -> Entry:
+        """The entry that another replica has packed."""
+        number, received_at, of_scope, began, size, received, headers, chunks, digest, more = fields
+        scope = {"type": "http", **dict(zip(_OF_SCOPE, of_scope, strict=True))}
+        entry = cls(keeper, number, received_at, scope, 0)
+        entry.began, entry.size, entry.headers = began, size, headers
+        entry._received = received
+        if chunks:
+            (_, entry._sent), *rest = chunks
+            entry._times = array("d", (at for at, _ in rest))
+            entry._more = [data for _, data in rest]
+        if digest is not None:
+            entry._hash = _Hashed(digest)
+        for name, value in zip(_PACKED, more, strict=True):
+            setattr(entry, name, value)
+        return entry
+
+    def become(self, later: Entry) -> None:
+        """Know what the other replica knows ``later`` of the same exchange."""
+        size = self.size
+        self.__dict__.update(later.__dict__)
+        self.size = size
+
     def discard(self) -> None:
         """The journal no longer has the entry, which keeps no more of what it gets."""
         self.discarded = True
@@ -270,6 +313,23 @@ class Entry:
             return body["user"]
         query = self.scope["query_string"].decode("latin-1")
         return dict(parse_qsl(query, keep_blank_values=True)).get("user")
+
+
+_OF_SCOPE = ("method", "path", "raw_path", "query_string", "headers", "client")
+_PACKED = (
+    *("operation", "scenarios", "notes", "body_bytes", "request_complete", "status", "is_stream"),
+    *("sent_bytes", "first_byte", "response_complete", "ended", "client_left", "broken_off"),
+)
+
+
+class _Hashed:
+    """A digest that another replica has made."""
+
+    def __init__(self, digest: str) -> None:
+        self._digest = digest
+
+    def hexdigest(self) -> str:
+        return self._digest
 
 
 @lru_cache(maxsize=1)  # all who wait for a request look at each that comes

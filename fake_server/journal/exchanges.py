@@ -139,6 +139,9 @@ class Journal:
             for callback in list(self._watchers.values()):
                 callback(entry)
 
+    def over(self, entry: Entry) -> None:
+        """The exchange of ``entry`` is over."""
+
     def close(self) -> None:
         """Nothing more will come."""
         self.closed = True
@@ -260,6 +263,7 @@ class AccessLog:
         assert entry.ended is not None
         counters.requests[operation, entry.status or CLIENT_LEFT] += 1
         counters.seconds[operation] += entry.ended - entry.began
+        self.journal.over(entry)
         if entry.scenarios:
             counters.scenarios.update(entry.scenarios)
         if self.write_line is not _log_record or access_log.isEnabledFor(logging.INFO):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 
 from fake_server.bounded import BoundedDict
@@ -47,6 +48,17 @@ class RandomSource:
         self._seed = seed
         self._unseeded = RandomValues()
         self._occurrences: BoundedDict[bytes, int] = BoundedDict(remembered)
+        self.count: Callable[[bytes], Awaitable[int]] | None = None
+        """Counts an occurrence where several servers do; None: this one counts alone."""
+
+    @property
+    def seed(self) -> int | None:
+        return self._seed
+
+    @property
+    def counts_elsewhere(self) -> bool:
+        """Whether ``for_request`` has to be awaited, as ``of_occurrence``."""
+        return self._seed is not None and self.count is not None
 
     @property
     def seeded(self) -> bool:
@@ -61,11 +73,22 @@ class RandomSource:
         """The values for one more occurrence of a request, which ``parts`` identify."""
         if self._seed is None:
             return self._unseeded
-        text = f"{self._seed}|{json.dumps(parts, default=repr)}"
-        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        digest = self._digest(parts)
         count = self._occurrences.pop(digest, 0) + 1
         self._occurrences[digest] = count
         return RandomValues(digest + count.to_bytes(8, "big"))
+
+    async def of_occurrence(self, *parts: object) -> RandomValues:
+        """The same, counted by all servers together. Raises ``LogError``."""
+        if self._seed is None or self.count is None:
+            return self.for_request(*parts)
+        digest = self._digest(parts)
+        count = await self.count(b"seed|" + digest)
+        return RandomValues(digest + count.to_bytes(8, "big"))
+
+    def _digest(self, parts: tuple[object, ...]) -> bytes:
+        text = f"{self._seed}|{json.dumps(parts, default=repr)}"
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def uuid4_text(bits: int) -> str:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fake_server.host_spec import HostError, HostErrors, HostSpec, PingRule
-from fake_server.images import ImageFault
 from fake_server.workflow.behaviour import NodeBehaviour
 from fake_server.workflow.model import Node, Workflow
 
 if TYPE_CHECKING:
+    from fake_server.images.faults import ImageFault
     from fake_server.runs.events import Timeline
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -37,6 +37,10 @@ from fake_server.scenarios.parameters import ScenarioError, parse_header, rule_f
 _MAX_HEADERS = 1_000
 _MAX_TIMES = 1 << 53
 """A greater number is read as this one, which any JSON reader can hold."""
+
+
+Count = Callable[[bytes], Awaitable[int]]
+"""Counts a name, and returns how often it has been counted."""
 
 
 class RuleContext(NamedTuple):
@@ -73,21 +77,40 @@ class Rule:
         if not self.conditions.hold(facts) or not self.behaviour.acts_on(facts.operation):
             return False
         self.seen += 1
-        if self.exclusion in excluded or not self._is_due(seed):
+        if self.exclusion in excluded or not self._is_due(seed, self.seen):
             return False
         self.matched += 1
         return True
 
-    def _is_due(self, seed: int) -> bool:
+    async def takes_once(
+        self, facts: RequestFacts, excluded: Collection[str], seed: int, count: Count
+    ) -> bool:
+        """The same where several servers count together. Raises ``LogError``."""
+        conditions, key = self.conditions, f"{self.source}|{self.rule_id}".encode()
+        if not conditions.hold(facts) or not self.behaviour.acts_on(facts.operation):
+            return False
+        seen = self.seen = self.seen + 1
+        if conditions.call is not None or conditions.probability is not None:
+            seen = self.seen = await count(b"seen|" + key)
+        if self.exclusion in excluded or not self._is_due(seed, seen):
+            return False
+        if self.times is None:
+            self.matched += 1
+            return True
+        matched = await count(b"times|" + key)
+        self.matched = max(self.matched, min(matched, self.times))
+        return matched <= self.times
+
+    def _is_due(self, seed: int, seen: int) -> bool:
         if self.times is not None and self.matched >= self.times:
             return False
         conditions = self.conditions
-        if conditions.call is not None and self.seen != conditions.call:
+        if conditions.call is not None and seen != conditions.call:
             return False
         if conditions.probability is None:
             return True
         chosen = seed if conditions.seed is None else conditions.seed
-        chance = random.Random(f"{chosen}|{self.rule_id}|{self.seen}").random()
+        chance = random.Random(f"{chosen}|{self.rule_id}|{seen}").random()
         return chance < conditions.probability
 
     def to_json(self) -> dict[str, object]:
@@ -272,6 +295,12 @@ class RuleBook:
         self._by_header: BoundedDict[bytes, list[Rule]] = BoundedDict(_MAX_HEADERS)
         self._seed = _seed(seed)
         self.empty = not self._fixed
+        self._sources: dict[str, object] = {}
+        """The added rules as they were given, by their ids."""
+        self.count: Count | None = None
+        """Counts where several servers do; None: this one counts alone."""
+        self.note: Callable[[str, int], None] = lambda rule_id, matched: None
+        """Called where several servers count, with what a rule has matched."""
         self.changes = 0
         """How often rules were added or taken away."""
 
@@ -285,8 +314,23 @@ class RuleBook:
         except ScenarioError:
             self._number = number
             raise
+        sources = rules if isinstance(rules, list) else [rules]
+        self._sources |= {rule.rule_id: one for rule, one in zip(added, sources, strict=True)}
         self._replace_added((*self._added, *added), self._always)
         return added
+
+    def snapshot(self) -> dict[str, object]:
+        """The added rules, to be restored by another server."""
+        sources = [[rule.rule_id, self._sources[rule.rule_id]] for rule in self._added]
+        return {"number": self._number, "rules": sources}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Have the rules of a ``snapshot``, and no other added ones."""
+        self.clear()
+        for rule_id, source in snapshot["rules"]:
+            self._number = int(rule_id) - 1
+            self.add(source)
+        self._number = snapshot["number"]
 
     def remove(self, rule_id: str) -> bool:
         """Take one added rule away; False where there is none of that id."""
@@ -317,18 +361,40 @@ class RuleBook:
 
         Raises ``ScenarioError`` for its ``header``.
         """
-        names: list[str] = []
+        found: list[Rule] = []
         excluded: set[str] = set()
-        effects = NO_EFFECTS
+        for rule in self._candidates(facts, header):
+            if rule.takes(facts, excluded, self._seed):
+                found.append(rule)
+                excluded.add(rule.exclusion)
+        return _match(found)
+
+    async def match_once(self, facts: RequestFacts, header: bytes | None) -> Match | None:
+        """The same where several servers count together. Raises ``LogError``, too."""
+        if self.count is None:
+            return self.match(facts, header)
+        found: list[Rule] = []
+        excluded: set[str] = set()
+        for rule in self._candidates(facts, header):
+            if await rule.takes_once(facts, excluded, self._seed, self.count):
+                found.append(rule)
+                excluded.add(rule.exclusion)
+                if rule.source != "header":
+                    self.note(rule.rule_id, rule.matched)
+        return _match(found)
+
+    def noted(self, rule_id: str, matched: int) -> None:
+        """Another server's rule has matched."""
+        for rule in (*self._added, *self._fixed):
+            if rule.rule_id == rule_id:
+                limited = rule.times is not None
+                rule.matched = max(rule.matched, matched) if limited else rule.matched + 1
+
+    def _candidates(self, facts: RequestFacts, header: bytes | None) -> Iterable[Rule]:
         if self._index is None:
             self._index = RuleIndex((*self._added, *self._fixed))
         of_header = self._header_rules(header) if header else ()
-        for rule in (*of_header, *self._index.candidates(facts)):
-            if rule.takes(facts, excluded, self._seed):
-                names.append(rule.behaviour.name)
-                excluded.add(rule.exclusion)
-                effects += rule.effects
-        return Match(tuple(names), effects) if names else None
+        return (*of_header, *self._index.candidates(facts))
 
     def _header_rules(self, header: bytes) -> list[Rule]:
         known = self._by_header.get(header)
@@ -349,6 +415,15 @@ class RuleBook:
     def _read(self, field: Field, source: str) -> Rule:
         self._number += 1
         return read_rule(field, str(self._number), source, self._context)
+
+
+def _match(rules: Sequence[Rule]) -> Match | None:
+    if not rules:
+        return None
+    effects = NO_EFFECTS
+    for rule in rules:
+        effects += rule.effects
+    return Match(tuple([rule.behaviour.name for rule in rules]), effects)
 
 
 def _seed(seed: int | None) -> int:

@@ -6,16 +6,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from socket import socket
 
-from dify_wire.text_file import readable, write_text
-from fake_server.app import create_app
+from dify_wire.text_file import SpecError, readable, write_text
+from fake_server.app import FakeServer, create_app
 from fake_server.examples.requests import curl, key_examples, with_article
 from fake_server.host_spec import HostSpec
-from fake_server.server.log import LineWriter, set_up_logging
+from fake_server.server.log import BackgroundHandler, LineWriter, set_up_logging
 from fake_server.server.server import Server, address, bind, check_certificate, collect_rarely
-from fake_server.settings import Settings
+from fake_server.settings import Settings, SettingsError
 from fake_server.workflow.model import App
 
 _SHOWN_WARNINGS = 5
@@ -25,18 +26,20 @@ _log = logging.getLogger("fake_server")
 
 def serve_forever(settings: Settings) -> None:
     """Serve until a signal. Raises ``SettingsError`` or ``SpecError`` before a port is opened."""
+    if settings.workers > 1 and not hasattr(os, "fork"):
+        raise SettingsError(
+            "workers", "Windows cannot share a port among workers; leave --workers out"
+        )
     app = create_app(settings)
     check_certificate(settings)
     if settings.ready_file:
         settings.ready_file.unlink(missing_ok=True)  # an earlier server's
     sock = bind(settings)
-    log = set_up_logging(settings.log_format)
-    app.access_log.write_line = log.write_request
-    app.host.counters.log_lines_lost = lambda: log.lost
-    log_warnings(app.host.apps.values())
-    for warning in app.warnings:
-        _log.warning("warning: %s", warning)
     url = address(sock, settings.scheme)
+    if settings.workers > 1:
+        _serve_together(app, settings, sock, url)
+        return
+    log = _begin_log(app, settings)
 
     def announce() -> None:
         banner = LineWriter(sys.stdout, lambda _: "")
@@ -51,6 +54,49 @@ def serve_forever(settings: Settings) -> None:
         Server(app, settings, announce).run(sockets=[sock])
     finally:
         app.close()
+
+
+def _begin_log(app: FakeServer, settings: Settings) -> BackgroundHandler:
+    log = set_up_logging(settings.log_format)
+    app.access_log.write_line = log.write_request
+    app.host.counters.log_lines_lost = lambda: log.lost
+    log_warnings(app.host.apps.values())
+    for warning in app.warnings:
+        _log.warning("warning: %s", warning)
+    return log
+
+
+def _serve_together(app: FakeServer, settings: Settings, sock: socket, url: str) -> None:
+    """Serve by several workers, from copies of ``app``."""
+    from fake_server.server.workers import Workers
+
+    def serve(listening: Callable[[], None]) -> None:
+        log = _begin_log(app, settings)
+        collect_rarely()
+        try:
+            Server(app, settings, listening, drains=True).run(sockets=[sock])
+        finally:
+            app.close()
+            log.flush()
+
+    def reload() -> bool:
+        nonlocal app
+        try:
+            app = create_app(settings)
+        except (SettingsError, SpecError) as error:
+            sys.stderr.write(f"The workers go on as they are: {error}\n")
+            return False
+        return True
+
+    def announce() -> None:
+        sys.stdout.write(_banner(settings, app.host.apps, app.host.spec, url) + "\n")
+        sys.stdout.flush()
+        if settings.ready_file:
+            _write_ready_file(settings.ready_file, url, settings.api_keys[0])
+
+    code = Workers(settings.workers, serve, reload).run(announce)
+    if code:
+        sys.exit(code)
 
 
 def log_warnings(apps: Iterable[App]) -> None:

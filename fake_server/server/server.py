@@ -105,6 +105,18 @@ class ToolServer(uvicorn.Server):
             loop.call_later(UNREAD_S, self._give_up, True)
             loop.call_later(_LATE_S, self._end_late_connections)
 
+    def drain(self) -> None:
+        """Accept no more, let what has begun end, then end. In the server's own thread."""
+        for one in self.servers:
+            one.close()
+        self._drain()
+
+    def _drain(self) -> None:
+        if self._end_connections(give_up=False):
+            asyncio.get_running_loop().call_later(_LATE_S, self._drain)
+        else:
+            self.end()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As the base does, which rests 0.1 s for connections to end, if they are to have time."""
         if not self.force_exit:
@@ -129,12 +141,13 @@ class ToolServer(uvicorn.Server):
         if self._end_connections():
             asyncio.get_running_loop().call_later(_LATE_S, self._end_late_connections)
 
-    def _end_connections(self) -> bool:
-        """End all connections; whether there is one."""
+    def _end_connections(self, give_up: bool = True) -> bool:
+        """End all connections, with ``give_up`` at once; whether there is one."""
         connections: list[Any] = list(self.server_state.connections)
         for connection in connections:
             connection.shutdown()
-            connection.give_up()
+            if give_up:
+                connection.give_up()
         return bool(connections)
 
     @contextlib.contextmanager
@@ -196,18 +209,30 @@ class ServedApp(Interface):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
+    async def begin(self) -> None: ...
+
+    async def leave(self) -> None: ...
+
     def end_runs(self) -> None: ...
 
     def close(self) -> None: ...
 
 
 class Server(ToolServer):
-    """Serves the fake on bound sockets, by the fake's own clock; its runs end with it."""
+    """Serves the fake on bound sockets, by the fake's own clock; its runs end with it. One that
+    ``drains`` ends on SIGHUP, once all that it has begun has ended.
+    """
 
     def __init__(
-        self, app: ServedApp, settings: Settings, on_listening: Callable[[], None]
+        self,
+        app: ServedApp,
+        settings: Settings,
+        on_listening: Callable[[], None],
+        *,
+        drains: bool = False,
     ) -> None:
-        self._clock = app.clock
+        self._drains = drains
+        self._app, self._clock = app, app.clock
         self._proxy_server = app.spec.proxy_server.encode()
         self._ended = asyncio.Event()
         most = app.spec.limits
@@ -232,6 +257,9 @@ class Server(ToolServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._date_responses()
         self._clock.follow(self._date_responses)
+        await self._app.begin()
+        if self._drains:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.drain)
         await super().startup(sockets)
         # What the first run needs is loaded after the first response, but before most first runs.
         loop = asyncio.get_running_loop()
@@ -239,6 +267,10 @@ class Server(ToolServer):
         loop.call_later(_IDLE_S, lambda: loop.run_in_executor(None, list, rest))
         if self._draws_at_once:
             loop.run_in_executor(None, import_module, "fake_server.images.drawing")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        await self._app.leave()
 
     async def main_loop(self) -> None:
         """Write the date once a second, as the base does, but see the end at once."""

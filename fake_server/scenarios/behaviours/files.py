@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fake_server.images import png
+from fake_server.images.faults import ImageFault
 from fake_server.scenarios.behaviour import IMAGE, Scope, behaviour
 from fake_server.scenarios.effects import Effects, InterceptedRequest, ResponseApp, UrlChange
 from fake_server.scenarios.parameters import Bounds, ScenarioError, Seconds
@@ -84,7 +82,7 @@ def missing_blob() -> Effects:
     Complaint: storage was cleaned up; the database still knows the file (FACTS 6.3).
     Survive: a 502 on an image is not the client's fault and not worth retrying for ever.
     """
-    return Effects(image_faults=(lambda png: None,))
+    return Effects(image_faults=(ImageFault("missing"),))
 
 
 @behaviour(excludes="blob", scope=Scope.IMAGES)
@@ -95,18 +93,7 @@ def corrupt_png(how: Literal["truncated", "flipped", "html"] = "truncated") -> E
     Complaint: status 200 and image/png, and the decoder throws.
     Survive: decode before you report success; catch what the decoder throws.
     """
-
-    def corrupt(png: Sequence[bytes]) -> Sequence[bytes]:
-        whole = b"".join(png)
-        half = len(whole) // 2
-        if how == "html":
-            return (b"<!doctype html>\n<title>This is not an image</title>\n",)
-        if how == "truncated":
-            return (whole[:half],)
-        flipped = bytes(byte ^ 0xFF for byte in whole[half : half + 16])
-        return (whole[:half], flipped, whole[half + 16 :])
-
-    return Effects(image_faults=(corrupt,))
+    return Effects(image_faults=(ImageFault("corrupt", (how,)),))
 
 
 @behaviour(excludes="blob", scope=Scope.IMAGES)
@@ -121,23 +108,7 @@ def huge_png(
     it.
     Survive: bound the bytes you read and the pixels you decode.
     """
-    return Effects(image_faults=(lambda png: white_png(side, megabytes * 1_000_000),))
-
-
-def white_png(side: int, padding: int) -> tuple[bytes, ...]:
-    """A white square of ``side`` pixels at one bit each, with a chunk of ``padding`` zeros.
-
-    In parts: the padding repeats one small buffer, so that any number of megabytes costs no memory.
-    """
-    packer = zlib.compressobj()
-    row = b"\0" + b"\xff" * ((side + 7) // 8)
-    pixels = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
-    parts: list[png.Part] = [(b"IDAT", [pixels])]
-    if padding:
-        zeros = bytes(1 << 16)
-        full, rest = divmod(padding, len(zeros))
-        parts.insert(0, (b"fkPd", [*[zeros] * full, zeros[:rest]]))
-    return tuple(png.png_file((side, side), 1, png.GREY, parts))
+    return Effects(image_faults=(ImageFault("white", (side, megabytes * 1_000_000)),))
 
 
 def _address(base: str) -> str:
