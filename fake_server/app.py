@@ -38,7 +38,7 @@ from fake_server.scenarios.conditions import facts_of
 from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rules import RuleBook, RuleContext, load_rule_book
 from fake_server.settings import MEMORY, Settings
-from fake_server.shared.log import LogError
+from fake_server.shared.log import Log, LogError
 from fake_server.spec import load_host
 from fake_server.store import Store
 from fake_server.workflow.model import App
@@ -89,11 +89,19 @@ def _storage(settings: Settings, clock: Clock) -> tuple[Store, Journal]:
     if settings.store == MEMORY:
         return Store(), Journal(clock)
     from fake_server.shared.journal import SharedJournal
-    from fake_server.shared.log import open_log
     from fake_server.shared.store import SharedStore
 
     journal = SharedJournal(clock)
-    return SharedStore(open_log(settings), journal), journal
+    shared: Log
+    if settings.store.startswith("sqlite:"):
+        from fake_server.shared.sqlite import SqliteLog
+
+        shared = SqliteLog(settings.store)
+    else:
+        from fake_server.shared.redis import RedisLog
+
+        shared = RedisLog(settings.store)
+    return SharedStore(shared, journal), journal
 
 
 def _rule_context(spec: HostSpec, apps: Mapping[str, App]) -> RuleContext:
@@ -166,6 +174,7 @@ class FakeServer:
         """Be as the servers are that share the store. Raises ``LogError``."""
         replica = self.host.store.replica
         if replica is not None:
+            self.host.random.begin()
             from fake_server.shared.replica import Performer
 
             commands = self.commands

@@ -229,6 +229,8 @@ def test_only_the_clock_asks_for_the_time() -> None:
         "fake_server.recorder.upstream",
         "fake_server.recorder.writing",
         "fake_server.server.record",
+        "fake_server.server.workers",
+        "fake_server.shared",  # whether other replicas are alive
     ]
     asking = offences(["fake_server", "dify_wire"], ["time", "datetime.datetime"], allowed)
     assert asking == [  # they write times that they are given

@@ -64,6 +64,10 @@ class RandomSource:
     def seeded(self) -> bool:
         return self._seed is not None
 
+    def begin(self) -> None:
+        """In a process that may be the copy of another: draw other values than that."""
+        self._unseeded.seed()
+
     def reset(self, seed: int | None) -> None:
         """Begin again, with ``seed``."""
         self._seed = seed

