@@ -94,6 +94,8 @@ class Replica:
         with contextlib.suppress(LogError):
             await self.flush()
         self._loop = None
+        if self._flush_at is not None:
+            self._flush_at.cancel()
         for task in list(self._tasks):
             task.cancel()
         await self._shared.close()
