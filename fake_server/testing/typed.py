@@ -46,6 +46,8 @@ class HostOptions(TypedDict, total=False):
     after_last: str | None
     upstream: str | None
     contract_report: str | Path | None
+    store: str
+    workers: int
     ssl_certfile: str | Path | None
     ssl_keyfile: str | Path | None
     app: str | Path | None
