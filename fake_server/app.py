@@ -16,6 +16,7 @@ from fake_server.apps import load_apps
 from fake_server.clock import Clock, unix_seconds
 from fake_server.commands import Commands
 from fake_server.endpoints import Handlers
+from fake_server.front_page import FrontPage
 from fake_server.host_spec import HostError, HostSpec
 from fake_server.host_state import HostState
 from fake_server.http.faults import BrokenOffError, FaultySend
@@ -30,7 +31,6 @@ from fake_server.journal.exchanges import (
     Journal,
     redactor_of,
 )
-from fake_server.pages import FrontPage
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
 from fake_server.scenarios.behaviour import RUN

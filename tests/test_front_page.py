@@ -15,8 +15,8 @@ import pytest
 from dify_wire.profile import HOST_VERSIONS
 from fake_server.app import create_app
 from fake_server.examples.requests import key_examples
+from fake_server.front_page import FrontPage
 from fake_server.http.known import key_hint
-from fake_server.pages import FrontPage
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.asgi import AsgiAnswer, call, scope
 from tests.serving import raw_exchange, server_process

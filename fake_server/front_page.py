@@ -1,5 +1,5 @@
-"""The fake's own pages, which no host has: the one at ``/``, where the real host has its web
-interface, and the layout of others.
+"""The page at ``/``, where the real host has its web interface: the keys, a request for each, and
+where the console is.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from fake_server.http.responses import proxy_page
 
 _SHOWN_KEYS = 50
 
-HTML = "text/html; charset=utf-8"
-HEADERS = {
+_HTML = "text/html; charset=utf-8"
+_HEADERS = {
     "Cache-Control": "no-store",  # it may show keys
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
 }
 
 
-def render(name: str, **values: Any) -> str:
-    """The page of the template ``name`` in ``data/``; every value is escaped."""
+def _render(**values: Any) -> str:
+    """The page of ``data/front.html.j2``; every value is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -31,7 +31,7 @@ def render(name: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(f"{name}.html.j2").render(values)
+    return environment.get_template("front.html.j2").render(values)
 
 
 class FrontPage:
@@ -44,8 +44,8 @@ class FrontPage:
         self._host = host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-        page = proxy_page(200, self._html(scope).encode(), HTML.encode(), headers)
+        headers = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+        page = proxy_page(200, self._html(scope).encode(), _HTML.encode(), headers)
         await page(scope, receive, send)
 
     def _html(self, scope: Scope) -> str:
@@ -62,8 +62,7 @@ class FrontPage:
         except AccessDeniedError as error:
             closed = str(error)
         operations = [one for one in host.spec.operations if one.refusal is None]
-        return render(
-            "front",
+        return _render(
             version=host.spec.version,
             replay=host.settings.replay,
             closed=closed,
