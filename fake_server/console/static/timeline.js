@@ -40,7 +40,7 @@ function bar(node, run, now) {
     { class: `bar-of-node ${toneOf(node, now, over)}`, title: `${node.title} · ${seconds(took)}` },
     h("span", { class: "fill" }),
   );
-  setStyle(element, { left: `${(node.started_s / total) * 100}%`, width: `max(2px, ${(took / total) * 100}%)` });
+  setStyle(element, { left: `min(${(node.started_s / total) * 100}%, 100% - 2px)`, width: `max(2px, ${(took / total) * 100}%)` });
   setStyle(element.firstChild, { width: `${fillOf(node, now, over) * 100}%` });
   return element;
 }
