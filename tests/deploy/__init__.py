@@ -1,0 +1,1 @@
+"""The topologies that the docs describe, run for real on loopback."""
