@@ -16,13 +16,19 @@ from tests.serving import server_process
 
 def run_suite(arguments: list[str]) -> tuple[int, list[str]]:
     """The exit code of ``contract run`` with every capability, and the checks that it skipped."""
+    with server_process(*fake_options()) as server:
+        return suite_at(server.url, server.api_key, server.url, arguments)
+
+
+def suite_at(url: str, api_key: str, admin_url: str, arguments: list[str]) -> tuple[int, list[str]]:
+    """The same against the fake at ``url``, started with ``fake_options``."""
     apps = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
-    with tempfile.TemporaryDirectory() as folder, server_process(*fake_options()) as server:
+    with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         command = [
-            *(sys.executable, "-m", "contract", "run", "--base-url", server.url),
-            *("--api-key", server.api_key, "--secret-key", SECRET, *apps),
-            *("--all-models", "--free-runs", "--admin-url", server.url),
+            *(sys.executable, "-m", "contract", "run", "--base-url", url),
+            *("--api-key", api_key, "--secret-key", SECRET, *apps),
+            *("--all-models", "--free-runs", "--admin-url", admin_url),
             *("--json", str(report), *arguments),
         ]
         code = subprocess.run(command, check=False).returncode
