@@ -63,8 +63,17 @@ class RecentRun:
     """What happened before a pause."""
 
     def __init__(self, entry: Entry) -> None:
-        self.request_id = entry.number
+        self.entry: Entry | int = entry.number or entry  # without a number, where several count
         self.size = _RUN_BYTES + entry.body_bytes
+
+    @property
+    def request_id(self) -> int:
+        """The number of its request in the journal."""
+        if not isinstance(self.entry, int):
+            number = self.entry.number
+            self.entry = number or self.entry
+            return number
+        return self.entry
 
     @property
     def task_id(self) -> str:
@@ -122,7 +131,7 @@ class RecentRuns:
 
     def go_on(self, run: RecentRun, before: RecentRun) -> None:
         """Keep ``run`` in place of the one ``before`` a pause."""
-        run.request_id = before.request_id
+        run.entry = before.entry
         ends_s = before.earlier[-1][0] if before.earlier else 0.0
         happened = before.timeline or before.plan().timeline
         run.earlier = (*before.earlier, *((ends_s + at_s, event) for at_s, event in happened))

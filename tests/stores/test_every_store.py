@@ -113,6 +113,17 @@ def test_the_journal_has_each_request_once_and_in_order(store: str) -> None:
     play(store, 3, scene)
 
 
+def test_a_run_of_late_names_its_request(store: str) -> None:
+    async def scene(a: Replica, b: Replica) -> None:
+        await a.run(user="first")
+        await a.run(user="second")
+        listed = (await a.get("/__admin/runs")).json()["runs"]
+        assert [(one["user"], one["request_id"]) for one in listed] == [("second", 2), ("first", 1)]
+        assert (await b.get("/__admin/requests/2")).json()["json"]["user"] == "second"
+
+    play(store, 2, scene)
+
+
 def test_requests_are_awaited_and_verified_wherever_they_come(store: str) -> None:
     async def scene(a: Replica, b: Replica) -> None:
         wanted = {"match": {"user": "awaited"}, "count": 1}
