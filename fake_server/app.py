@@ -80,6 +80,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         journal=journal,
         counters=Counters(),
     )
+    store.know(host)
     rules = load_rule_book(settings.scenarios, _rule_context(spec, apps), settings.seed)
     return FakeServer(host, rules)
 

@@ -15,6 +15,7 @@ from fake_server.runs.random_values import end_user_id
 from fake_server.runs.recent import RecentRun, RecentRuns
 
 if TYPE_CHECKING:
+    from fake_server.host_state import HostState
     from fake_server.images.faults import ImageFault
     from fake_server.runs.events import Timeline
     from fake_server.runs.records import HumanForm, RunRecords
@@ -119,7 +120,7 @@ class Store:
         """The number of the last run of each app; runs count from 1 (FACTS 5.5)."""
         self.runs_ended: Counter[tuple[str, str]] = Counter()
         """By mode and outcome, since the server began."""
-        self.recent = RecentRuns()
+        self.recent: RecentRuns = RecentRuns()
 
     @cached_property
     def records(self) -> RunRecords:
@@ -127,6 +128,9 @@ class Store:
         from fake_server.runs.records import RunRecords
 
         return RunRecords()
+
+    def know(self, host: HostState) -> None:
+        """Be the store of ``host``, before its first request."""
 
     async def settled(self) -> None:
         """Return once this server knows what any that shares its state has responded before.

@@ -8,12 +8,14 @@ from typing import Any
 from fake_server.compiled.compile import Part, plan_run
 from fake_server.compiled.filling import PING, Filled, Filler
 from fake_server.endpoints.running import Run, RunPlan, SignedUrls
+from fake_server.host_spec import HostSpec
 from fake_server.http.request import Request
 from fake_server.runs.frames import FrameRenderer
 from fake_server.runs.playback import Playback
 from fake_server.runs.random_values import TENANT_ID, RandomValues
-from fake_server.runs.recent import RecentRun
+from fake_server.runs.recent import About, RecentRun
 from fake_server.runs.render import FileWriter, RunFacts
+from fake_server.runs.run_body import STREAMING
 from fake_server.scenarios.effects import NO_EFFECTS
 from fake_server.store import RunningTask
 
@@ -51,11 +53,12 @@ class _SignedBefore:
         return self._others.uploaded(file_id)
 
 
-def plan_of(filler: Filler, run: Filled) -> RunPlan:
-    """The plan of ``run``, from the values that it has drawn."""
-    body = {"inputs": run.inputs, "response_mode": filler.mode, "user": run.user}
-    random = _Redrawn([run.values[draw.slot] for draw in filler.form.draws])
-    return plan_run(filler.app, body, filler.host.spec, NO_EFFECTS, random, now=run.now)
+def planned(about: About, drawn: Iterable[Any], spec: HostSpec) -> RunPlan:
+    """The plan of a run from the values that it has ``drawn``."""
+    mode = STREAMING if about.streaming else "blocking"
+    body = {"inputs": about.inputs, "response_mode": mode, "user": about.user}
+    random = _Redrawn(drawn)
+    return plan_run(about.app, body, spec, NO_EFFECTS, random, now=about.began_at)
 
 
 def begun_run(

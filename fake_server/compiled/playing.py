@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -47,9 +47,14 @@ class FormRun(RecentRun):
         return About(filler.app, filler.form.streaming, run.user, run.inputs, run.now)
 
     def plan(self) -> RunPlan:
-        from fake_server.compiled.ordinary import plan_of  # which few runs need
+        from fake_server.compiled.ordinary import planned  # which few runs need
 
-        return plan_of(self._filler, self._run)
+        return planned(self.about(), self.drawn(), self._filler.host.spec)
+
+    def drawn(self) -> tuple[Any, ...]:
+        """The values that it has drawn, in order."""
+        values = self._run.values
+        return tuple([values[draw.slot] for draw in self._filler.form.draws])
 
 
 class PlayedRun:

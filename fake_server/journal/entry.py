@@ -7,7 +7,7 @@ import json
 import math
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -73,6 +73,8 @@ class Entry:
     client_left = False
     broken_off = False
     """Whether the server ended the response before its end."""
+    packed_run: Callable[[], tuple[Any, ...]] | None = None
+    """Packs the run of the request for other replicas, where there are some."""
     discarded = False
     """Whether the journal no longer has the entry."""
     new_bytes = 0
@@ -209,20 +211,23 @@ class Entry:
             self.chunks,
             self.digest,
             tuple([getattr(self, name) for name in _PACKED]),
+            None if self.packed_run is None else self.packed_run(),
         )
 
     @classmethod
     def unpacked(cls, keeper: Keeper, fields: tuple[Any, ...]) -> Entry:
         """The entry that another replica has packed."""
-        number, received_at, of_scope, began, size, received, headers, chunks, digest, more = fields
+        number, received_at, of_scope, began, size, received, headers, chunks, digest, more, _ = (
+            fields
+        )
         scope = {"type": "http", **dict(zip(_OF_SCOPE, of_scope, strict=True))}
         entry = cls(keeper, number, received_at, scope, 0)
         entry.began, entry.size, entry.headers = began, size, headers
         entry._received = received
         if chunks:
-            (_, entry._sent), *rest = chunks
-            entry._times = array("d", (at for at, _ in rest))
-            entry._more = [data for _, data in rest]
+            (_, entry._sent), *later = chunks
+            entry._times = array("d", (at for at, _ in later))
+            entry._more = [data for _, data in later]
         if digest is not None:
             entry._hash = _Hashed(digest)
         for name, value in zip(_PACKED, more, strict=True):

@@ -62,22 +62,35 @@ class RecentRun:
     earlier: Timeline = ()
     """What happened before a pause."""
 
+    shown: Mapping[str, Any] | None = None
+    """What another server has made of it, in JSON."""
+
     def __init__(self, entry: Entry) -> None:
-        self.entry: Entry | int = entry.number or entry  # without a number, where several count
+        self._request_id = entry.number
+        self.entry = None if entry.number else entry
+        """Where the entry in the journal gets its number later."""
         self.size = _RUN_BYTES + entry.body_bytes
 
     @property
     def request_id(self) -> int:
         """The number of its request in the journal."""
-        if not isinstance(self.entry, int):
-            number = self.entry.number
-            self.entry = number or self.entry
-            return number
-        return self.entry
+        return self._request_id if self.entry is None else self.entry.number
 
     @property
     def task_id(self) -> str:
         raise NotImplementedError
+
+    def goes_on_from(self, before: RecentRun) -> None:
+        """Be the rest of the run ``before``, after a pause."""
+        self._request_id, self.entry = before._request_id, before.entry
+        ends_s = before.earlier[-1][0] if before.earlier else 0.0
+        happened = before.timeline or before.plan().timeline
+        self.earlier = (*before.earlier, *((ends_s + at_s, event) for at_s, event in happened))
+        self.size += before.size
+
+    def drawn(self) -> tuple[Any, ...] | None:
+        """The values that it drew, in order, where its plan can be made of them."""
+        return None
 
     def about(self) -> About:
         raise NotImplementedError
@@ -126,20 +139,20 @@ class RecentRuns:
         runs.append(run)
         self._size += run.size
         while len(runs) > self._capacity or self._size > self._most_bytes:
-            self._size -= runs.popleft().size
+            self.forget(runs[0])
             self.forgotten += 1
 
     def go_on(self, run: RecentRun, before: RecentRun) -> None:
         """Keep ``run`` in place of the one ``before`` a pause."""
-        run.entry = before.entry
-        ends_s = before.earlier[-1][0] if before.earlier else 0.0
-        happened = before.timeline or before.plan().timeline
-        run.earlier = (*before.earlier, *((ends_s + at_s, event) for at_s, event in happened))
-        run.size += before.size
+        run.goes_on_from(before)
         if before in self._runs:
-            self._runs.remove(before)
-            self._size -= before.size
+            self.forget(before)
         self.add(run)
+
+    def forget(self, run: RecentRun) -> None:
+        """Keep ``run`` no longer."""
+        self._runs.remove(run)
+        self._size -= run.size
 
     def get(self, task_id: str) -> RecentRun | None:
         return next((run for run in self.newest() if run.task_id == task_id), None)

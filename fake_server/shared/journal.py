@@ -19,6 +19,8 @@ class SharedJournal(Journal):
         super().__init__(clock)
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to be written."""
+        self.receive_run: Callable[[Entry, tuple[Any, ...]], None] = lambda entry, packed: None
+        """Called with what another replica has packed of the run of an entry."""
         self._unsent: dict[int, Entry] = {}
         self._running: dict[int, Entry] = {}
         """Entries of others that are not over, by their numbers."""
@@ -89,5 +91,7 @@ class SharedJournal(Journal):
                 entry = known
             else:
                 continue
+            if fields[-1] is not None:
+                self.receive_run(entry, fields[-1])
             if entry.ended is None:
                 self._running[entry.number] = entry

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fake_server.bounded import BoundedBytes, BoundedDict
 from fake_server.images import ImageRecord
@@ -18,7 +18,11 @@ from fake_server.runs.values import Values
 from fake_server.shared.journal import SharedJournal
 from fake_server.shared.log import Log
 from fake_server.shared.replica import Note, Replica
-from fake_server.store import EndUser, Store, StoredImage, Upload
+from fake_server.shared.runs import SharedRuns
+from fake_server.store import EndUser, RunningTask, Store, StoredImage, Upload
+
+if TYPE_CHECKING:
+    from fake_server.host_state import HostState
 
 V = TypeVar("V")
 
@@ -94,10 +98,15 @@ class _NotedNumbers(Counter[str]):
 class SharedStore(Store):
     """The state of one replica."""
 
+    recent: SharedRuns
+
     def __init__(self, log: Log, journal: SharedJournal) -> None:
         super().__init__()
         self._replica = self.replica = replica = Replica(log, journal)
         journal.wake = replica.wake
+        self._journal = journal
+        self.recent = runs = SharedRuns()
+        journal.receive_run = runs.receive
         note = replica.note
         self.images = images = _Noted(self.images, lambda key, one: note(_image(key, one)))
         self.uploads = uploads = _Noted(self.uploads, lambda key, upload: note(("upload", *upload)))
@@ -119,6 +128,15 @@ class SharedStore(Store):
     @cached_property
     def records(self) -> _NotedRecords:
         return _NotedRecords(self._replica.note)
+
+    def know(self, host: HostState) -> None:
+        self.recent.host = host
+
+    def end(self, task_id: str, task: RunningTask) -> None:
+        super().end(task_id, task)
+        entry = None if task.recent is None else task.recent.entry
+        if entry is not None and entry.ended is not None:  # the run went on without its client
+            self._journal.over(entry)
 
     async def settled(self) -> None:
         await self._replica.settled()

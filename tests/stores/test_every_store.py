@@ -9,6 +9,8 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 from tests.stores.replicas import BODY, RUN, Replica, play
 
 
@@ -86,6 +88,45 @@ def test_a_run_is_stopped_from_anywhere_and_by_its_user_alone(store: str) -> Non
         assert not running.done()
         assert (await b.post(stop, {"user": "u"})).status_code == 200
         assert (await running).json()["data"]["status"] == "stopped"
+
+    play(store, 2, scene, speed=1.0)
+
+
+@pytest.mark.parametrize("version", ["0.6.4", "1.14"])
+def test_the_runs_of_late_are_the_same_everywhere(store: str, version: str) -> None:
+    async def scene(a: Replica, b: Replica) -> None:
+        for number in range(4):
+            await (a, b)[number % 2].run(user=f"user{number}", response_mode="streaming")
+        await a.run_from_form(user="user4")
+        failed = {"X-Fake-Scenario": "node_failed"}
+        await b.post(RUN, {**BODY, "user": "user5"}, headers=failed)
+        here, there = [(await one.get("/__admin/runs")).json()["runs"] for one in (a, b)]
+        assert here == there
+        assert sorted(run["user"] for run in here) == [f"user{number}" for number in range(6)]
+        numbers = [run["number"] for run in here]
+        assert numbers == sorted(numbers, reverse=True)
+        journal = (await b.get("/__admin/requests")).json()["requests"]
+        users = {entry["id"]: entry["json"]["user"] for entry in journal}
+        assert [users[run["request_id"]] for run in here] == [run["user"] for run in here]
+        for run in here:
+            for image in run["images"]:
+                assert (await a.get(f"/__admin/images/{image['file_id']}")).status_code == 200
+
+    play(store, 2, scene, host_version=version)
+
+
+def test_a_run_that_runs_elsewhere_is_seen_and_stopped(store: str) -> None:
+    async def scene(a: Replica, b: Replica) -> None:
+        running = asyncio.ensure_future(a.run())
+        task_id = await begun(b)
+        [seen] = (await b.get("/__admin/runs?status=running")).json()["runs"]
+        assert seen["nodes"]
+        assert (await b.post(f"/__admin/runs/{task_id}/stop")).json() == {"stopped": True}
+        await running
+        for one in (a, b):
+            [ended] = (await one.get("/__admin/runs")).json()["runs"]
+            assert ended["status"] == "stopped"
+            assert ended["nodes"][-1]["status"] == "stopped"
 
     play(store, 2, scene, speed=1.0)
 
