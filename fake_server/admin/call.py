@@ -124,7 +124,7 @@ def number_of(field: Field) -> Field:
 def clock_as_json(clock: Clock) -> dict[str, Any]:
     """``shifted_s`` is how far it is from the machine's time: 0 where it was never moved."""
     now = clock.now()
-    shifted_s = round(clock.shift_s, 3)
+    shifted_s = round(clock.shift_s, 3) + 0.0  # no -0.0
     return {"unix": now, "iso": iso(now), "frozen": clock.frozen, "shifted_s": shifted_s}
 
 

@@ -91,7 +91,7 @@ class RedisLog:
         self._replica = ""
         self._client: Redis | None = None
         self._following: asyncio.Task[None] | None = None
-        self._read = 0
+        self._read, self._closed = 0, False
         self._stream, self._totals = f"{_PREFIX}log", f"{_PREFIX}totals"
         self._counts = (f"{_PREFIX}counts", f"{_PREFIX}counts-before")
         self._replicas, self._snapshot = f"{_PREFIX}replicas", f"{_PREFIX}snapshot"
@@ -114,7 +114,7 @@ class RedisLog:
         self._following = asyncio.create_task(self._follow(callback))
 
     async def _follow(self, callback: Callable[[Sequence[Segment]], None]) -> None:
-        while True:
+        while not self._closed:  # a cancellation can be lost between two timeouts
             try:
                 async with self._reached() as client:
                     found: Any = await client.xread(
@@ -178,8 +178,10 @@ class RedisLog:
         return sum(replica != self._replica for replica, _ in await self._alive())
 
     async def close(self) -> None:
+        self._closed = True
         if self._following is not None:
             self._following.cancel()
+            await asyncio.wait({self._following})  # it gives its connection back
         if self._client is not None:
             with contextlib.suppress(LogError):
                 async with self._reached() as client:

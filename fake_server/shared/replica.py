@@ -96,12 +96,14 @@ class Replica:
         self._loop = None
         if self._flush_at is not None:
             self._flush_at.cancel()
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._shared.close()
 
     async def _heartbeat(self) -> None:
-        while True:
+        while self._loop is not None:
             await asyncio.sleep(_HEARTBEAT_S)
             await self._tell_position()
 

@@ -180,6 +180,8 @@ class SqliteLog:
         done: Future[T] = Future()
 
         def work(db: sqlite3.Connection) -> None:
+            if not done.set_running_or_notify_cancel():
+                return
             try:
                 done.set_result(job(db))
             except BaseException as error:
