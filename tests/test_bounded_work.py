@@ -41,9 +41,14 @@ def _fields(body: bytes, content_type: str) -> dict[str, str]:
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
+    """Of processor time, the least of three: the collector may look at other tests' objects."""
+
+    def taken() -> float:
+        began = time.process_time()
+        work()
+        return time.process_time() - began
+
+    return min(taken() for _ in range(3))
 
 
 # Forms
@@ -85,7 +90,7 @@ def test_more_parts_are_refused_in_the_host_s_words() -> None:
 @pytest.mark.parametrize("unit", [b"a=%", b"a=b&", b"%41=%42&", b"&", b"="])
 def test_a_large_form_takes_no_time(unit: bytes) -> None:
     body = unit * ((12 << 20) // len(unit))
-    assert _seconds(lambda: _fields(body, _URL_ENCODED)) < 0.5
+    assert _seconds(lambda: _fields(body, _URL_ENCODED)) < 1
 
 
 def test_a_replay_compares_a_form_of_many_fields_as_it_is() -> None:
@@ -98,7 +103,7 @@ def test_a_replay_compares_a_form_of_many_fields_as_it_is() -> None:
 
     assert isinstance(compared(FORM_FIELDS), tuple)
     assert isinstance(compared(FORM_FIELDS + 1), bytes)
-    assert _seconds(lambda: compared(3 << 20)) < 0.5
+    assert _seconds(lambda: compared(3 << 20)) < 1  # 5 s if parsed
 
 
 # JSON
