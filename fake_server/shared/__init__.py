@@ -9,6 +9,5 @@ log      what such a log can do
 sqlite   a log in a file, for the workers and restarts of one machine
 redis    a log in Redis, for several machines
 replica  one replica: writes batches, follows the log, has commands performed everywhere
-packing  what stands in a batch
-store    the store and the journal of a replica
+store    the store of a replica; journal, its journal; runs, its recent runs
 """

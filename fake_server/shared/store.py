@@ -28,7 +28,7 @@ V = TypeVar("V")
 
 
 class _Noted(BoundedDict[str, V]):
-    """Tells of each value that is set, as ``pack`` makes it."""
+    """Notes each value that is set."""
 
     def __init__(self, like: BoundedDict[str, V], note: Callable[[str, V], None]) -> None:
         super().__init__(like.capacity)
@@ -39,7 +39,7 @@ class _Noted(BoundedDict[str, V]):
         self._note(key, value)
 
     def receive(self, key: str, value: V) -> None:
-        """Set what another replica has told."""
+        """Set what another replica has set."""
         super().__setitem__(key, value)
 
 

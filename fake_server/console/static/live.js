@@ -1,4 +1,4 @@
-// What changes on the server, told by one stream; tabs look again at what they show.
+// One stream says when something has changed on the server; tabs then fetch again what they show.
 
 import { ApiError, LostError, frames, raw } from "./api.js";
 
